@@ -93,7 +93,6 @@ class Stream(StrEnum):
     FORGED_BATCHES = (
         "forged batches"  # the scans of each step of a detector, and how they are forged
     )
-    FILTER_FOLDS = "folds of a filter"  # how it cuts a training set
 
 
 def of(stream: Stream, seed: int, *numbers: int) -> int:

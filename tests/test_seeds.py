@@ -33,7 +33,6 @@ OF_A_MODEL = (
     Stream.POISSON_DRAW,
     Stream.DP_NOISE,
     Stream.SERVER_NOISE,
-    Stream.FILTER_FOLDS,
     Stream.NOISY_COPIES,
     Stream.OWN_FOLDS,
 )
@@ -156,7 +155,7 @@ def started(monkeypatch):
 
     for module in ("mlp", "shuffles"):
         monkeypatch.setattr(f"pipeline.models.{module}.generator", watched)
-    for module in ("defenses.noise", "risks.poisoning.measure.filters"):
+    for module in ("data.nested", "defenses.noise"):
         monkeypatch.setattr(f"pipeline.{module}.generator", watched)
     return found
 
@@ -257,12 +256,15 @@ def test_every_epsilon_has_the_same_weights_draws_and_noise(dataset, cfg, starte
         assert of_stream(stream, started) == 3 * [[seed] for seed in plan.seeds.tolist()]
 
 
-def test_the_parts_of_a_filter_share_the_seed_of_their_set(dataset, cfg, started):
+def test_a_filter_cuts_a_set_by_its_seed_and_trains_each_part_by_one_of_its_own(
+    dataset, cfg, started
+):
     plan = tiny.plan(dataset, seeds=1)
     loss(dataset, plan, lambda data, parts: train("baseline", data, parts, cfg), folds=2)
-    once = [[seed] for seed in plan.seeds.tolist()]
-    assert of_stream(Stream.FILTER_FOLDS, started) == once
-    assert of_stream(Stream.BATCHES, started) == [one for one in once for _ in range(2)]
+    assert of_stream(Stream.OWN_FOLDS, started) == [[seed] for seed in plan.seeds.tolist()]
+    assert of_stream(Stream.BATCHES, started) == [
+        [seeds.of(Stream.OWN_FOLD, seed, place)] for seed in plan.seeds.tolist() for place in (0, 1)
+    ]
 
 
 # ---- no other place starts a generator ----

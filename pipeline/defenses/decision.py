@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from pipeline.config import DecisionConfig
-from pipeline.data.plan import Plan, first_of, rectangle
+from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models.answers import log_odds
 from pipeline.models.networks import Networks
 from pipeline.models.population import ImageNetworks, Population
-from pipeline.seeds import Stream, generator, of
 from pipeline.statistics.calibration import platt
 from pipeline.statistics.operating_point import cut_by, logit
 
@@ -25,7 +24,6 @@ DECISION = "decision"  # in the facts of a population that decides at a cut that
 RECALIBRATION = "recalibration"  # in the facts, where it was asked for
 PUBLIC, TUNED = "public", "the plan's tune table"
 OWN, INNER = "scores of its own training rows", "inner folds of its training rows"
-FOLDS = 2  # three and five place the cut no better, and cost more (`python -m benchmarks.cuts`)
 NOT_COVERED = "records of the tune table, on which it was chosen"
 Models = TypeVar("Models", bound=Population)
 GUARANTEES = ("guarantee", "certificate")  # facts that neither choice must undermine
@@ -177,121 +175,6 @@ def _marked(population: Models, decision: DecisionConfig, where: str) -> Models:
     rule = decision.model_dump(exclude={"recalibrate"})
     population.facts[DECISION] = {**rule, "chosen_on": where}
     return population
-
-
-def out_of_sample(
-    population: Population, inner: Population, pairs: Tensor, dataset: Dataset, plan: Plan
-) -> Tensor:
-    """(M, N) float64: log-odds of each member's training rows by models that did not train on them.
-
-    Whom the other one of a pair holds out is scored for the member by that pair's model. A member
-    without a pair is the release model, which trained on everyone: for it a patient's score is the
-    mean over the members that hold him out. NaN = nobody scores this patient.
-
-    Args:
-        population: M models.
-        inner: the models of `plan.inner()`'s plan.
-        pairs: (P, 2), whose they are.
-        dataset: the records.
-        plan: who trained on whom.
-    """
-    sums = torch.zeros(2, *plan.train.shape, dtype=torch.float64)
-    for one, other in ((0, 1), (1, 0)):
-        _add(sums, pairs[:, one], inner, plan.held_out[pairs[:, other]], dataset)
-    scoring = plan.scored()
-    for member in range(plan.size):
-        if member not in pairs and not scoring[member]:
-            _add(sums, torch.full((plan.size,), member), population, plan.held_out, dataset)
-    return _mean_scores(sums)
-
-
-class Nested(NamedTuple):
-    """Models that score training rows of others, which they did not learn from themselves.
-
-    Attributes:
-        plan: of these P models; `held_out` are the rows that each is asked about.
-        member: (P,) int64, for which model of another plan.
-    """
-
-    plan: Plan
-    member: Tensor
-
-
-def own_folds(plan: Plan, dataset: Dataset) -> Nested:
-    """Models that score each model's training rows: as many as it has folds.
-
-    Who is in which fold is drawn by the model's seed and by the order of its rows, never by
-    diagnoses: a training set and the same one with other diagnoses, or with other versions of the
-    same records, are cut alike. Records that are kept together stay in one fold. A fold beside
-    which nobody of some class is left has no model.
-
-    Args:
-        plan: who trains the M models.
-        dataset: the records.
-
-    Returns:
-        at most M * 2 models; each learns from its model's training rows outside a fold, and is
-        asked about those inside.
-    """
-    first = first_of(dataset.together)
-    train, asked, member, seeds, labels = [], [], [], [], []
-    for row, (mine, seed) in enumerate(zip(plan.train, plan.seeds.tolist(), strict=True)):
-        fold = _folds(mine, first, seed)
-        present = dataset.y[mine].unique()
-        for place in range(FOLDS):
-            inside = mine & (fold == place)
-            outside = mine & ~inside
-            if inside.any() and torch.equal(dataset.y[outside].unique(), present):
-                train.append(outside)
-                asked.append(inside)
-                member.append(row)
-                seeds.append(of(Stream.OWN_FOLD, seed, place))
-                labels.append(f"{plan.labels[row]} without its fold {place}")
-    nobody = torch.zeros(0, *plan.train.shape[1:], dtype=torch.bool)
-    of_model = torch.tensor(member, dtype=torch.int64)
-    folds = Plan(
-        torch.stack(train) if train else nobody,
-        torch.stack(asked) if asked else nobody,
-        torch.full_like(of_model, -1),
-        torch.tensor(seeds, dtype=torch.int64),
-        tuple(labels),
-    )
-    return Nested(folds, of_model)
-
-
-def _folds(mine: Tensor, first: Tensor, seed: int) -> Tensor:
-    """(N,) int64: the fold of each record of `mine` (N,), one for those of one `first` (N,)."""
-    _, number = first[mine].unique(return_inverse=True)
-    drawn = torch.randperm(int(number.max()) + 1, generator=generator(Stream.OWN_FOLDS, seed))
-    return torch.full_like(first, -1).masked_scatter(mine, drawn[number] % FOLDS)
-
-
-def scored_within(inner: Population, nested: Nested, dataset: Dataset, members: int) -> Tensor:
-    """(M, N) float64: as `out_of_sample`, of training rows that are named one by one.
-
-    Args:
-        inner: the models of `nested.plan`.
-        nested: whom they score, and for which model.
-        dataset: the records.
-        members: M.
-    """
-    sums = torch.zeros(2, members, len(dataset.y), dtype=torch.float64)
-    _add(sums, nested.member, inner, nested.plan.held_out, dataset)
-    return _mean_scores(sums)
-
-
-def _add(
-    sums: Tensor, members: Tensor, models: Population, asked: Tensor, dataset: Dataset
-) -> None:
-    """Adds to sums and counts (2, M, N) what P models say of `asked` (P, N), for `members`."""
-    scores = log_odds(models, dataset.x.expand(models.size, *dataset.x.shape))
-    sums[0].index_add_(0, members, torch.where(asked, scores, 0.0))
-    sums[1].index_add_(0, members, asked.double())
-
-
-def _mean_scores(sums: Tensor) -> Tensor:
-    total, count = sums
-    return torch.where(count > 0, total / count, torch.nan)
 
 
 def check_decision(facts: dict[str, Any], name: str) -> None:

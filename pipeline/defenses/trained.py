@@ -5,18 +5,12 @@ from typing import Any, cast
 import torch
 
 from pipeline.config import Config
+from pipeline.data.nested import Nested, own_folds
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses import DEFENSES, SET_BY_PROGRAM, refuse_unfit
-from pipeline.defenses.decision import (
-    DECISION,
-    Nested,
-    check_decision,
-    decided,
-    out_of_sample,
-    own_folds,
-    scored_within,
-)
+from pipeline.defenses.decision import DECISION, check_decision, decided
+from pipeline.defenses.unseen import out_of_sample, scored_within
 from pipeline.files import FailedCheck
 from pipeline.models.population import ImageNetworks, Networks, Population, joined
 from pipeline.parallel import share_out

@@ -9,28 +9,25 @@ import torch
 import tiny
 from kinds import ScoresOnly
 from pipeline.config import DecisionConfig, ModelConfig
+from pipeline.data.nested import own_folds
 from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 from pipeline.defenses import DEFENSES
 from pipeline.defenses.decision import (
     DECISION,
-    FOLDS,
     INNER,
     NOT_COVERED,
     OWN,
     PUBLIC,
     RECALIBRATION,
     TUNED,
-    Nested,
     at_public_cut,
     check_decision,
     decided,
-    out_of_sample,
-    own_folds,
-    scored_within,
     under_guarantee,
 )
 from pipeline.defenses.trained import train, train_reported
+from pipeline.defenses.unseen import out_of_sample, scored_within
 from pipeline.files import BadInput, FailedCheck
 from pipeline.models.answers import log_odds, margin
 from pipeline.models.out_of_fold import margins_out_of_fold
@@ -97,26 +94,6 @@ def test_what_a_model_is_not_trained_on_does_not_move_its_cut(dataset, plan):
     assert (before != after).any()
 
 
-def test_inner_scores_are_those_of_a_model_that_did_not_train_on_the_patient(dataset, plan):
-    folds, pairs = plan.inner()
-    models, inner = tiny.untrained(plan, dataset), tiny.untrained(folds, dataset)
-    found = out_of_sample(models, inner, pairs, dataset, plan)
-    of_models, of_inner = scores(models, dataset), scores(inner, dataset)
-    for member in plan.scored().nonzero()[:, 0].tolist():
-        for patient in plan.train[member].nonzero()[:, 0].tolist()[::17]:
-            (row,) = (
-                row
-                for row, pair in enumerate(pairs.tolist())
-                if member in pair and plan.held_out[sum(pair) - member, patient]
-            )
-            assert not folds.train[row, patient]
-            torch.testing.assert_close(found[member, patient], of_inner[row, patient])
-        assert found[member, ~plan.train[member]].isnan().all()
-    release = plan.labels.index("release")
-    mean = torch.where(plan.held_out, of_models, 0).sum(0) / plan.held_out.sum(0)
-    torch.testing.assert_close(found[release], mean)
-
-
 def test_reported_models_are_cut_by_others_and_the_rest_by_themselves(dataset, plan, cfg):
     own, reported = (one("baseline", dataset, plan, cfg) for one in (train, train_reported))
     assert own.facts[DECISION]["chosen_on"] == OWN
@@ -125,65 +102,11 @@ def test_reported_models_are_cut_by_others_and_the_rest_by_themselves(dataset, p
     assert not torch.equal(own.cut, reported.cut)
 
 
-def test_every_training_row_is_scored_once_by_a_model_of_the_other_rows(dataset, plan):
-    found, member = own_folds(plan, dataset)
-    assert found.size == FOLDS * plan.size
-    for row in range(plan.size):
-        mine = member == row
-        assert torch.equal(found.held_out[mine].sum(0), plan.train[row].long())
-        for learned, asked in zip(found.train[mine], found.held_out[mine], strict=True):
-            assert torch.equal(learned, plan.train[row] & ~asked)
-            assert abs(int(asked.sum()) - int(plan.train[row].sum()) / FOLDS) < 1
-    assert len({*found.seeds.tolist(), *plan.seeds.tolist()}) == found.size + plan.size
-
-
-def test_diagnoses_have_no_say_in_who_is_where(dataset, plan):
-    """So a poisoned training set is cut as the clean one is."""
-    turned = replace(dataset, y=1 - dataset.y)
-    one, other = own_folds(plan, dataset), own_folds(plan, turned)
-    assert torch.equal(one.plan.train, other.plan.train)
-    assert torch.equal(one.plan.seeds, other.plan.seeds)
-
-
-def test_versions_of_records_have_no_say_either(dataset, plan):
-    """Two versions of each record side by side, of which a training set takes the second."""
-    x, y = (one.repeat_interleave(2, 0) for one in (dataset.x, dataset.y))
-    nobody = torch.zeros_like(plan.train)
-    second = torch.stack([nobody, plan.train], 2).flatten(1)
-    twice = replace(plan, train=second, held_out=torch.zeros_like(second))
-    found = own_folds(twice, Dataset(x, y, dataset.schema)).plan
-    assert torch.equal(found.train[:, 1::2], own_folds(plan, dataset).plan.train)
-    assert not found.train[:, ::2].any()
-
-
-def test_records_that_are_kept_together_are_in_one_fold(dataset, plan):
-    together = torch.arange(len(dataset.y)) // 4
-    kept = replace(dataset, together=together, patient=together)
-    train = plan.train[:, together * 4]  # whole groups train
-    found, _ = own_folds(replace(plan, train=train, held_out=~train), kept)
-    for asked, learned in zip(found.held_out, found.train, strict=True):
-        assert not set(together[asked].tolist()) & set(together[learned].tolist())
-
-
-def test_a_fold_beside_which_nobody_of_a_class_is_left_has_no_model():
-    data = tiny.records(40, seed=0)
-    y = torch.zeros(40, dtype=torch.int64)
-    y[7] = 1  # who is in one of the two folds
-    everyone = torch.ones(1, 40, dtype=torch.bool)
-    plan = Plan(everyone, ~everyone, torch.tensor([-1]), torch.tensor([5]), ("all",))
-    found, member = own_folds(plan, replace(data, y=y))
-    assert member.tolist() == [0]
-    assert found.train[0, 7]
-    assert not found.held_out[0, 7]
-    nobody = replace(plan, train=torch.zeros_like(everyone).index_fill(1, torch.tensor([7]), True))
-    assert not own_folds(nobody, replace(data, y=y)).plan.size
-
-
 def test_models_cut_apart_are_cut_by_models_of_folds_of_their_training_rows(dataset, plan, cfg):
     found = train("baseline", dataset, plan, cfg, apart=True)
-    folds, member = own_folds(plan, dataset)
-    inner = train("baseline", dataset, folds, cfg)
-    said = scored_within(inner, Nested(folds, member), dataset, plan.size)
+    nested = own_folds(plan, dataset)
+    inner = train("baseline", dataset, nested.plan, cfg)
+    said = scored_within(inner, nested, dataset, plan.size)
     assert found.facts[DECISION]["chosen_on"] == INNER
     for row, mine in enumerate(plan.train):
         wanted = cut_by("specificity", said[row, mine].numpy(), dataset.y[mine].numpy(), 0.85)
@@ -432,21 +355,3 @@ def test_under_a_guarantee_those_set_aside_may_choose_and_the_facts_say_whom_it_
 def test_under_a_guarantee_a_constant_stays_public(dataset, aside):
     models = under_guarantee(tiny.untrained(aside, dataset), dataset, aside, HALF, otherwise=9.0)
     assert models.facts[DECISION] == {"rule": "threshold", "value": 0.5, "chosen_on": PUBLIC}
-
-
-def test_models_within_score_as_pairs_do_whoever_names_them():
-    """The inner folds of a cross-validation, named one by one, are its pairs."""
-    dataset = tiny.records(90, seed=4)
-    plan = tiny.plan(dataset, folds=3, seeds=2)
-    inner, pairs = plan.inner()
-    models = tiny.untrained(inner, dataset)
-    population = tiny.untrained(plan, dataset)
-    both = torch.cat([pairs, pairs.flip(1)])
-    rows = torch.arange(len(pairs)).repeat(2)
-    named = inner.select(rows)
-    nested = Nested(replace(named, held_out=plan.held_out[both[:, 1]]), both[:, 0])
-    found = scored_within(models.select(rows), nested, dataset, plan.size)
-    wanted = out_of_sample(population, models, pairs, dataset, plan)
-    assert torch.equal(found.isnan(), wanted.isnan())
-    assert torch.equal(found.isnan(), plan.held_out)
-    assert torch.equal(found.nan_to_num(9), wanted.nan_to_num(9))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, relu
 
+from pipeline.data.nested import own_folds
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.files import FOR_NETWORKS_ALONE, NOT_FOR_IMAGES, NotApplicable
@@ -79,7 +80,8 @@ def loss(dataset: Dataset, plan: Plan, recipe: Recipe, *, folds: int = FOLDS) ->
     """Cross-entropy of each record under a model that did not train on it.
 
     Trimming: Jagielski et al. 2018, arXiv:1804.00308. Out of sample, because a model that has
-    learned a wrong label agrees with it. Each training set is cut into folds at random.
+    learned a wrong label agrees with it. Each training set is cut into folds at random, and records
+    that are kept together stay in one.
 
     Args:
         dataset: the records.
@@ -88,26 +90,22 @@ def loss(dataset: Dataset, plan: Plan, recipe: Recipe, *, folds: int = FOLDS) ->
         folds: parts; each is scored by the model of the others.
 
     Returns:
-        (M, N) float64, at least 0.
+        (M, N) float64, at least 0; 0 where nobody scores a record, as beside its fold nobody of
+        some class is left.
     """
     scores = []
     for one in _blocks(plan, folds * dataset.x.numel()):
-        fold = _folds(one, folds)
-        # (m * F, N), a set's folds together
-        left_out = torch.stack([fold == part for part in range(folds)], 1).flatten(0, 1)
-        train = one.train.repeat_interleave(folds, 0) & ~left_out
-        seeds, nobody = one.seeds.repeat_interleave(folds), torch.full((len(train),), -1)
-        labels = tuple(f"{label}-part{part}" for label in one.labels for part in range(folds))
-        models = recipe(dataset, Plan(train, left_out, nobody, seeds, labels))
-        index, valid = rectangle(left_out)
-        with torch.no_grad():
-            out = models.double()(dataset.x[index].double())
-        each = cross_entropy(out.flatten(0, 1), dataset.y[index].flatten(), reduction="none").view(
-            index.shape
-        )
-        row = torch.arange(one.size).repeat_interleave(folds)[:, None].expand(index.shape)
-        block = torch.full(one.train.shape, torch.nan, dtype=torch.float64)
-        block[row[valid], index[valid]] = each[valid]
+        nested = own_folds(one, dataset, folds)
+        block = torch.where(one.train, 0.0, torch.nan).double()
+        if nested.plan.size:
+            models = recipe(dataset, nested.plan)
+            index, valid = rectangle(nested.plan.held_out)
+            with torch.no_grad():
+                out = models.double()(dataset.x[index].double())
+            said, y = out.flatten(0, 1), dataset.y[index].flatten()
+            each = cross_entropy(said, y, reduction="none").view(index.shape)
+            row = nested.member[:, None].expand(index.shape)
+            block[row[valid], index[valid]] = each[valid]
         scores.append(block)
     return torch.cat(scores)
 
@@ -278,17 +276,3 @@ def _scatter(values: Tensor, index: Tensor, valid: Tensor, train: Tensor) -> Ten
     row = torch.arange(len(index))[:, None].expand(index.shape)
     table[row[valid], index[valid]] = values[valid].double()
     return table
-
-
-def _folds(plan: Plan, folds: int) -> Tensor:
-    """(M, N) int64: the fold of each training record, in sizes that differ by one at most.
-
-    -1 = not a training record.
-    """
-    result = torch.full(plan.train.shape, -1)
-    for member, rows in enumerate(plan.train):
-        own = rows.nonzero()[:, 0]
-        drawn = generator(Stream.FILTER_FOLDS, int(plan.seeds[member]))
-        shuffled = own[torch.randperm(len(own), generator=drawn)]
-        result[member, shuffled] = torch.arange(len(own)) % folds
-    return result

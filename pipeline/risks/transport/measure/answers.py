@@ -9,17 +9,16 @@ from torch import Tensor
 
 from pipeline.artifact import read_artifact, write_artifact
 from pipeline.config import Config
+from pipeline.data.nested import folds_within
 from pipeline.data.plan import Plan, rectangle
 from pipeline.data.schema import Dataset
 from pipeline.data.threat import Threat
-from pipeline.defenses.decision import Nested
 from pipeline.defenses.trained import train_reported
 from pipeline.models.answers import log_odds, margin
 from pipeline.models.population import Population
 from pipeline.parallel import workers
 from pipeline.risks.transport.measure.places import Places, beside
 from pipeline.risks.transport.measure.settings import TransportSettings
-from pipeline.seeds import Stream, of
 from pipeline.verify import why_no_proof
 from pipeline.verify.out_of_fold import ProofSearch, proofs_out_of_fold
 
@@ -111,38 +110,6 @@ def ask_elsewhere(name: str, dataset: Dataset, plan: Plan, places: Places, cfg: 
 def _have_inner(folds: Plan) -> bool:
     """Whether models of the cross-validation have inner folds: with two, nobody is left over."""
     return int((folds.repetition == 0).sum()) > 2
-
-
-def folds_within(rows: Plan, folds: Plan) -> Nested:
-    """Models that score the training rows of each row: in each fold of its repetition's cut.
-
-    Args:
-        rows: R models, trained beside places.
-        folds: of the cross-validation, F for each repetition.
-
-    Returns:
-        R * F models; each learns from its row's training rows outside a fold, and is asked about
-        those inside.
-    """
-    pairs = [
-        (row, fold)
-        for row in range(rows.size)
-        for fold in range(folds.size)
-        if rows.repetition[row] == folds.repetition[fold]
-    ]
-    row, fold = torch.tensor(pairs, dtype=torch.int64).view(-1, 2).T
-    seeds = [
-        of(Stream.ELSEWHERE_FOLD, *rows.seeds[one].tolist(), *folds.seeds[other].tolist())
-        for one, other in zip(row[:, None], fold[:, None], strict=True)
-    ]
-    plan = Plan(
-        rows.train[row] & folds.train[fold],
-        rows.train[row] & folds.held_out[fold],
-        torch.full_like(row, -1),
-        torch.tensor(seeds, dtype=torch.int64),
-        tuple(f"{rows.labels[a]} within {folds.labels[b]}" for a, b in pairs),
-    )
-    return Nested(plan, row)
 
 
 class _Asked(NamedTuple):

@@ -211,6 +211,29 @@ def test_losses_are_those_of_models_that_did_not_see_the_record(dataset):
             )
 
 
+def test_no_record_is_judged_by_a_model_that_learned_from_another_of_the_same_patient(dataset):
+    """Whoever poisons all records of a patient would have them vouch for each other."""
+    patient, seen = torch.arange(len(dataset.y)) // 3, []
+    visits = replace(dataset, patient=patient, together=patient)
+    everyone = torch.ones(1, len(dataset.y), dtype=torch.bool)
+    plan = Plan(everyone, ~everyone, torch.tensor([-1]), torch.tensor([0]), ("m",))
+    loss(visits, plan, lambda data, parts: seen.append(parts) or linear(data, parts), folds=3)
+    for learned, judged in zip(seen[0].train, seen[0].held_out, strict=True):
+        assert not set(patient[learned].tolist()) & set(patient[judged].tolist())
+
+
+def test_whom_no_model_can_judge_is_not_suspected(dataset):
+    """All of one class lie in one fold: nobody could learn of them beside it."""
+    y = torch.zeros_like(dataset.y)
+    y[7] = 1
+    everyone = torch.ones(1, len(y), dtype=torch.bool)
+    plan = Plan(everyone, ~everyone, torch.tensor([-1]), torch.tensor([0]), ("m",))
+    (scores,) = loss(replace(dataset, y=y), plan, linear, folds=2)
+    assert scores[7] == 0
+    assert 0 < int((scores > 0).sum()) < len(y) - 1
+    assert not scores.isnan().any()
+
+
 def test_folds_follow_the_models_seed(dataset):
     plan = tiny.plan(dataset, seeds=1)
     first, again, other = (

@@ -12,8 +12,8 @@ from pipeline.defenses.trained import train_reported
 from pipeline.models.answers import disease_score
 from pipeline.models.out_of_fold import cuts_out_of_fold, margins_out_of_fold
 from pipeline.risks.transport.measure import answers as module
-from pipeline.risks.transport.measure.answers import Answers, ask_elsewhere, folds_within
-from pipeline.risks.transport.measure.places import Places, beside
+from pipeline.risks.transport.measure.answers import Answers, ask_elsewhere
+from pipeline.risks.transport.measure.places import Places
 from pipeline.risks.transport.measure.settings import TransportSettings
 from pipeline.risks.transport.tables import Tried, names_of, transport_table
 from risks.transport.made_up import settings, ward
@@ -95,21 +95,6 @@ def test_nobody_who_is_asked_about_changes_what_is_learned(small, monkeypatch):
     assert torch.equal(before.cut, after.cut)
     others = [one.select(torch.tensor([2])) for one in (trained[0], trained[2])]
     assert not torch.equal(others[0].parameters["weight0"], others[1].parameters["weight0"])
-
-
-def test_inner_folds_score_training_rows_once_by_who_has_not_seen_them():
-    data = ward(n=150)
-    rows = beside(Places.of(data, settings()), data, 2, seed=0)
-    folds = tiny.plan(data, folds=3, seeds=2)
-    nested = folds_within(rows, folds)
-    assert nested.plan.size == 3 * rows.size
-    assert not (nested.plan.train & nested.plan.held_out).any()
-    assert len(set(nested.plan.seeds.tolist())) == nested.plan.size
-    for row in range(rows.size):
-        mine = nested.plan.select(nested.member == row)
-        assert torch.equal(mine.held_out.sum(0), rows.train[row].long())
-        assert not (mine.train & ~rows.train[row]).any()
-        assert not (mine.train & rows.held_out[row]).any()
 
 
 def test_a_site_whose_outcome_is_turned_round_is_named_worse_and_no_other(small):
