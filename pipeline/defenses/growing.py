@@ -189,14 +189,24 @@ def each(
         FailedCheck: what was read answers otherwise than what was grown.
     """
     check_two(name, dataset.schema.classes)
-    import_module("sklearn.ensemble")  # here, once, and not in every process
     unseen, jobs = made_up(dataset.schema, int(plan.seeds[0])), []
     for train, seed in zip(plan.train, plan.seeds.tolist(), strict=True):
         x, y = dataset.x[train].numpy(), dataset.y[train].numpy()
         check_both(name, y.tolist())
         jobs.append((name, grow, x, y, seed % 2**32, unseen))
-    members = share_out(_grown_and_checked, jobs)
-    return trees_of(name, members, plan.labels, dataset.x.shape[1])
+    return grown_by_all(name, _grown_and_checked, jobs, plan.labels, dataset.x.shape[1])
+
+
+def grown_by_all(
+    name: str,
+    grow_one: Callable[..., scikit.Grown],
+    jobs: Sequence[tuple[Any, ...]],
+    labels: tuple[str, ...],
+    features: int,
+) -> Trees:
+    """One population of `grow_one(*job)` for each job, each by whichever process is free."""
+    import_module("sklearn.ensemble")  # here, once, and not in every process
+    return trees_of(name, share_out(grow_one, jobs), labels, features)
 
 
 def trees_of(

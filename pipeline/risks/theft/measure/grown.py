@@ -1,14 +1,11 @@
 """Copies that are trees, as who steals trees would grow them."""
 
-from importlib import import_module
-
 import numpy as np
 from torch import Tensor
 
-from pipeline.defenses.growing import GrowBoosting, grown, trees_of
+from pipeline.defenses.growing import GrowBoosting, grown, grown_by_all
 from pipeline.models.reading import scikit
 from pipeline.models.trees import Trees
-from pipeline.parallel import share_out
 from pipeline.statistics import Array
 
 # Of a copy: as libraries grow it by default, with half the leaves, as a record is entered twice.
@@ -30,7 +27,6 @@ def grow_copies(x: Tensor, answers: Tensor, budgets: tuple[int, ...], seeds: Ten
     Returns:
         A x V x budgets copies; budgets run fastest, then victims.
     """
-    import_module("sklearn.ensemble")  # here, once, and not in every process
     jobs, labels = [], []
     for attacker, seed in enumerate(seeds.tolist()):
         for victim in range(x.shape[1]):
@@ -38,7 +34,7 @@ def grow_copies(x: Tensor, answers: Tensor, budgets: tuple[int, ...], seeds: Ten
                 asked, told = x[attacker, victim, :budget], answers[attacker, victim, :budget]
                 jobs.append((asked.numpy(), told.numpy(), seed % 2**32))
                 labels.append(f"copy{attacker * x.shape[1] + victim}-{budget}")
-    return trees_of("copies", share_out(_copy, jobs), tuple(labels), x.shape[-1])
+    return grown_by_all("copies", _copy, jobs, tuple(labels), x.shape[-1])
 
 
 def _copy(x: Array, chance: Array, seed: int) -> scikit.Grown:
