@@ -93,12 +93,17 @@ class Progress:
             if self._out.isatty():
                 if self._bar is None:
                     self._bar = _Bar(desc=self._what, unit="job", file=self._out, leave=False)
-                self._bar.total, self._bar.n = self.asked, self.done
+                self._bar.total, self._bar.n = self.asked if self._ahead else None, self.done
                 self._bar.refresh()
             else:
                 seconds = time.monotonic() - self._began
-                said = f"{self._what}: {self.done} of {self.asked} jobs, {seconds:.0f} s"
-                print(said, file=self._out, flush=True)
+                jobs = f"{self.done} of {self.asked}" if self._ahead else f"{self.done}"
+                print(f"{self._what}: {jobs} jobs, {seconds:.0f} s", file=self._out, flush=True)
+
+    @property
+    def _ahead(self) -> bool:
+        """Whether jobs are asked for ahead; done as they are asked for, nobody knows how many."""
+        return self.asked > self.done
 
     def close(self) -> None:
         """Nothing is told any more."""

@@ -101,6 +101,8 @@ def test_a_killed_sweep_goes_on_where_it_stopped(place):
         (["defense=baseline,adv_trian"], "Could not find 'defense/adv_trian'"),
         (["dp_train.epsilon=0.5,abc"], r"dp_train\.epsilon: .*'abc'"),
         (["tran.epochs=3"], r"tran\.epochs: did you mean 'train\.epochs'"),
+        (["theft.budget=9"], r"theft\.budget: did you mean 'theft\.budgets'"),
+        (["theft.queries=9"], r"theft\.queries: theft has access, budgets, .*victims$"),
         (["seed=1,"], "command line"),
     ],
 )

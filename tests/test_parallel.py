@@ -186,7 +186,9 @@ def test_a_log_gets_a_plain_line_now_and_then(monkeypatch, threads):
         lines = lines_of(12, 0.06, monkeypatch)
     finally:
         torch.set_num_threads(before)
-    done = [int(re.fullmatch(r"theft: (\d+) of \d+ jobs, \d+ s", line)[1]) for line in lines]
+    ahead = r" of \d+" if threads > 1 else ""  # in turn nobody knows how many there will be
+    told = [re.fullmatch(rf"theft: (\d+)({ahead})? jobs, \d+ s", line) for line in lines]
+    done = [int(one[1]) for one in told]
     assert done
     assert done == sorted(done)
     assert done[-1] <= 12

@@ -14,6 +14,7 @@ from pipeline.project.package import shipped
 from pipeline.validation import nearest
 
 CONFIG = "config.yaml"
+MUCH_LIKE = 0.7  # a slip of the pen
 APPENDED = re.compile(r"\. To append to your config use \+\S+")
 NO_FILE = re.compile(r"Could not (?:find|load) '(?P<group>[\w/]+)/(?P<name>[^/']+)'")
 
@@ -143,10 +144,22 @@ def _override_hint(overrides: list[str], places: list[Path], conf: Path | None) 
         if override.startswith("+"):  # which makes a key
             continue
         key = override.split("=")[0].lstrip("+~")
-        if key not in keys and not key.startswith("hydra"):
-            close = difflib.get_close_matches(key, keys, cutoff=0.5)
-            return f"; {key}: {nearest(key, keys if close else top)}"
+        if key in keys or key.startswith("hydra"):
+            continue
+        section = key.rpartition(".")[0]
+        if section in keys:
+            return f"; {key}: {_nearest_of(key, section, keys)}"
+        close = difflib.get_close_matches(key, keys, cutoff=0.5)
+        return f"; {key}: {nearest(key, keys if close else top)}"
     return ""
+
+
+def _nearest_of(key: str, section: str, keys: set[str]) -> str:
+    """The key of a section that was meant; all that it has, where none is much like it."""
+    here = [one[len(section) + 1 :] for one in sorted(keys) if one.rpartition(".")[0] == section]
+    close = difflib.get_close_matches(key[len(section) + 1 :], here, n=1, cutoff=MUCH_LIKE)
+    named = ", ".join(here) or "no keys"
+    return f"did you mean '{section}.{close[0]}'?" if close else f"{section} has {named}"
 
 
 def _flat_keys(values: Any, prefix: str = "") -> Iterator[str]:

@@ -36,10 +36,15 @@ def at_ends(axis: "Axes", ends: Mapping[str, tuple[float, float]], colours: Sequ
 
     Args:
         axis: with its limits and scales.
-        ends: name -> (x, y) of the end, in data units.
+        ends: name -> (x, y) of the end, in data units; one beyond the axis, as 0 is on a log scale,
+            is led to its edge.
         colours: of each.
     """
     axis.autoscale_view()
+    (left, right), (low, high) = (sorted(lim) for lim in (axis.get_xlim(), axis.get_ylim()))
+    ends = {
+        name: (min(max(x, left), right), min(max(y, low), high)) for name, (x, y) in ends.items()
+    }
     to_axes = axis.transData + axis.transAxes.inverted()
     places = np.array([to_axes.transform(end)[1] for end in ends.values()])
     names = [_broken(name) for name in ends]

@@ -1,12 +1,13 @@
 """Names at the ends of lines stand apart, curves lose no point that is seen, colours stay."""
 
+import warnings
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from pipeline.config import BASELINE
-from pipeline.presentation.pictures import axes_of, styles_of
+from pipeline.presentation.pictures import axes_of, save_picture, styles_of
 from pipeline.risks.drawing import apart, at_ends, panels, styles_for, thinned
 from pipeline.risks.risk import Context
 
@@ -74,6 +75,17 @@ def test_a_name_is_led_to_its_end_and_its_flags_stand_below_it():
     assert second.get_text().splitlines()[0] == "b"
     assert " ".join(second.get_text().splitlines()) == "b [harms a group, masked gradients]"
     assert first.get_fontsize() >= 9
+
+
+def test_an_end_that_no_log_scale_has_is_led_to_the_edge(tmp_path):
+    """Whoever finds nobody ends at 0, far below any picture."""
+    figure, (axis,) = axes_of(1, 1, (4, 3))
+    axis.set(xscale="log", yscale="log", xlim=(0.01, 0.1), ylim=(0.01, 1))
+    at_ends(axis, {"nobody": (0.1, 0.0), "beyond": (5.0, 0.5)}, ["k", "r"])
+    assert [name.xy for name in axis.texts] == [(0.1, 0.01), (0.1, 0.5)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_picture(figure, tmp_path / "ends.svg", "ends", "two names")
 
 
 def test_a_defense_has_one_style_in_the_pictures_of_every_risk(dataset, cfg):
