@@ -118,11 +118,9 @@ def fitted(
     models = fits(fit, origin, dataset, list(plan.train), plan.seeds.tolist(), gaps)
     for made, rows, seed, label in zip(models, plan.train, plan.seeds, plan.labels, strict=True):
         ask = asked_by(made, dataset.schema)
-        said = acquainted(ask, dataset, origin, cfg.seed, gaps)
-        one_each.append(
-            Foreign.met(ask, dataset, origin, seed=cfg.seed, gaps=gaps, label=label, said=said)
-        )
-        own = rows.nonzero()[:, 0], records, cfg.seed, torch.from_numpy(said)
+        said = acquainted(ask, dataset, origin, gaps)
+        one_each.append(Foreign.met(ask, dataset, origin, gaps=gaps, label=label, said=said))
+        own = rows.nonzero()[:, 0], records, torch.from_numpy(said)
         recipes.append(Recipe(made_by, int(seed), *own) if made_by else None)
     if read := _read(one_each, dataset, cfg):
         return read

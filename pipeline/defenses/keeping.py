@@ -12,7 +12,7 @@ from pipeline.data.schema import Dataset
 from pipeline.defenses.refitting import recalled
 from pipeline.files import BadInput, sha256
 from pipeline.models.endpoint import Endpoint
-from pipeline.models.first_call import acquainted, digest_of
+from pipeline.models.first_call import acquainted, version_of_answers
 from pipeline.models.foreign import Foreign
 from pipeline.models.opening import (
     HELD,
@@ -32,7 +32,7 @@ from pipeline.statistics import Array
 
 # What `version_of` opened last and what it said, for the audit that follows: taken once, so that
 # nobody is answered for by a model that was replaced since.
-_MET: dict[tuple[str, str, int, str], tuple[Ask, Array]] = {}
+_MET: dict[tuple[str, str, str], tuple[Ask, Array]] = {}
 
 
 def frozen(
@@ -83,13 +83,13 @@ def _native(dataset: Dataset, cfg: Config, path: Path, named: str) -> Population
         raise BadInput(f"model: {what}: {why}") from why
     if find_spec("xgboost" if is_xgboost(path) else "lightgbm") is None:
         return read
-    alone = Foreign.met(Boosted(path, schema), dataset, what, seed=cfg.seed)
+    alone = Foreign.met(Boosted(path, schema), dataset, what)
     records = np.concatenate([dataset.x.numpy(), made_up(schema, cfg.seed)])
     held_against(read, alone.chances, records, what=what, tolerance=AGREES_ROUNDED)
     return replace(alone, read=read)
 
 
-def version_of(source: str, dataset: Dataset, seed: int, gaps: Gaps = "empty") -> str:
+def version_of(source: str, dataset: Dataset, gaps: Gaps = "empty") -> str:
     """What tells this version of a deployed model from another: its bytes, or what it answers.
 
     Raises:
@@ -101,11 +101,11 @@ def version_of(source: str, dataset: Dataset, seed: int, gaps: Gaps = "empty") -
     if path.is_file():
         return sha256(path)
     ask = opened(source, dataset.schema)
-    said = acquainted(ask, dataset, source, seed, gaps)
+    said = acquainted(ask, dataset, source, gaps)
     _MET.clear()
     if source not in HELD:  # a notebook gives every model of its own the same name
-        _MET[source, dataset.digest, seed, gaps] = ask, said
-    return digest_of(said)
+        _MET[source, dataset.digest, gaps] = ask, said
+    return version_of_answers(said)
 
 
 def _ours(kept: Population, source: str) -> Population:
@@ -117,12 +117,13 @@ def _ours(kept: Population, source: str) -> Population:
 def _asked(
     dataset: Dataset, cfg: Config, source: str, what: str, rate: float, gaps: Gaps
 ) -> Foreign:
-    met = _MET.pop((source, dataset.digest, cfg.seed, gaps), None)
+    met = _MET.pop((source, dataset.digest, gaps), None)
     ask, said = met or (opened(source, dataset.schema), None)
     ask = Endpoint(source, rate) if isinstance(ask, Endpoint) else ask
-    alone = Foreign.met(ask, dataset, what, seed=cfg.seed, gaps=gaps, said=said)
+    said = acquainted(ask, dataset, what, gaps) if said is None else said
+    alone = Foreign.met(ask, dataset, what, gaps=gaps, said=said)
     if isinstance(ask, Endpoint):
-        alone = replace(alone, asked=(Endpoint(source, rate, version=alone.digest),))
+        alone = replace(alone, asked=(Endpoint(source, rate, version=version_of_answers(said)),))
     if isinstance(ask, Differentiable):
         return replace(alone, read=ask.module, unread="it is a module of torch's")
     try:

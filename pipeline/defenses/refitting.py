@@ -55,7 +55,7 @@ def _refitted(recipes: Sequence[Recipe], dataset: Dataset, of: Foreign) -> list[
 
 def _same(ask: Ask, recipe: Recipe, dataset: Dataset, origin: str, gaps: Gaps) -> None:
     """Whether a model says of records of nobody what was said when it was kept."""
-    said = chances(ask, frame_of_nobody(dataset, recipe.probed, gaps), origin)
+    said = chances(ask, frame_of_nobody(dataset, gaps), origin)
     before = recipe.said.numpy()
     if said.shape != before.shape or (apart := float(np.abs(said - before).max())) > SAME:
         off = f" (by up to {apart:.2g})" if said.shape == before.shape else ""

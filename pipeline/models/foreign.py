@@ -83,7 +83,7 @@ class Foreign:
         asked: of each member, its own code.
         schema: of the records that it is asked about.
         labels: a readable name of each member.
-        digest: of what they say of records of nobody.
+        digest: of what they say of records of nobody that lack nothing.
         origin: what they are, for people and messages.
         facts: what the recipe says of itself, JSON-able.
         cut: (M,) float64, log-odds from which on a member calls ill.
@@ -115,7 +115,6 @@ class Foreign:
         dataset: Dataset,
         origin: str,
         *,
-        seed: int,
         gaps: Gaps = "empty",
         label: str = RELEASE,
         said: Array | None = None,
@@ -126,7 +125,6 @@ class Foreign:
             ask: the model.
             dataset: the records that it will be asked about.
             origin: what it is, for people and messages.
-            seed: of the records of nobody.
             gaps: how it is told a missing value.
             label: a readable name.
             said: what it said at its first call; None = this is the first.
@@ -134,7 +132,7 @@ class Foreign:
         Raises:
             BadInput: as `acquainted`.
         """
-        said = acquainted(ask, dataset, origin, seed, gaps) if said is None else said
+        said = acquainted(ask, dataset, origin, gaps) if said is None else said
         return cls((ask,), dataset.schema, (label,), digest_of(said), origin, gaps=gaps)
 
     @property

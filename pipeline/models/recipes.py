@@ -35,15 +35,13 @@ class Recipe:
         seed: of the model.
         rows: (R,) int64, the records of the data set that it is fitted on.
         records: the digest of the data set.
-        probed: the seed of the records of nobody.
-        said: (P,) float64, the probabilities that it gave them.
+        said: (P,) float64, the probabilities that it gave records of nobody.
     """
 
     made_by: dict[str, Any]
     seed: int
     rows: Tensor
     records: str
-    probed: int
     said: Tensor
 
     @classmethod

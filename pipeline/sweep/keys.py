@@ -84,7 +84,7 @@ def run_key(cfg: Config, dataset: Dataset) -> str:
     digest.update(dataset.x.numpy().tobytes() + dataset.y.numpy().tobytes())
     if cfg.plan.frozen:  # whoever keeps or serves it may have put another in its place
         source, gaps = cfg.model.own["source"], cfg.model.own["gaps"]
-        digest.update(version_of(source, dataset, cfg.seed, gaps).encode())
+        digest.update(version_of(source, dataset, gaps).encode())
     if factory := cfg.model.own.get("factory"):  # whoever wrote it may have edited it
         digest.update(code_version(str(factory)).encode())
     return digest.hexdigest()

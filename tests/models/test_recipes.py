@@ -20,7 +20,6 @@ RECIPE = Recipe(
     2**40,
     torch.arange(3),
     "d",
-    5,
     torch.tensor([0.25, 1 / 3], dtype=torch.float64),
 )
 

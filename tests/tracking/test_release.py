@@ -199,7 +199,7 @@ def test_why_a_model_is_not_stored_is_said(tmp_path):
     known = release.why_not_stored
     assert known(tiny.population(1)) == ""
     kept = Kept("member-000.recipe.safetensors", "ward", tmp_path, tiny.SCHEMA)
-    recipe = Recipe({"name": "estimator"}, 0, torch.arange(2), "d", 0, torch.zeros(2).double())
+    recipe = Recipe({"name": "estimator"}, 0, torch.arange(2), "d", torch.zeros(2).double())
     write_artifact(tmp_path / "member-000.recipe.safetensors", recipe)
     theirs = Foreign((kept,), tiny.SCHEMA, ("a",), "0" * 64, "ward")
     assert "records that it was fitted on" in known(theirs)
