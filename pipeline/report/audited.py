@@ -6,7 +6,7 @@ from pipeline.config import Config, configuration_sha256
 from pipeline.config.sector import with_names
 from pipeline.data.schema import SPLITS, Dataset, Schema
 from pipeline.data.signing import NOT_REVIEWED
-from pipeline.presentation.numbers import few
+from pipeline.presentation.numbers import counted, few
 from pipeline.presentation.sector_words import Words
 from pipeline.project.package import audit_digest, package_version
 from pipeline.risks.risk import Context
@@ -73,7 +73,7 @@ def scored(context: Context) -> str:
         several = f"{plan.seeds} models that did not train on them and differ by their seed"
         by = several if plan.seeds > 1 else "one model that did not train on them"
         return f"the {tested} of the official test set, by {by}"
-    times = f"{plan.folds} folds x {plan.seeds} seeds"
+    times = f"{counted(plan.folds, 'fold')} x {counted(plan.seeds, 'seed')}"
     return f"each patient by models that did not train on them, {times}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.presentation.numbers import interval_text
+from pipeline.presentation.numbers import counted, interval_text
 from pipeline.presentation.pictures import display_name
 from pipeline.presentation.sector_words import Words, in_words
 from pipeline.report.audited import USE
@@ -121,7 +121,7 @@ def _cohort(audit: Mapping[str, Any]) -> list[str]:
 
 def _folds(models: Mapping[str, Any]) -> str:
     """As audits of an earlier version tell it."""
-    times = f"{models['folds']} folds x {models['seeds']} seeds"
+    times = f"{counted(models['folds'], 'fold')} x {counted(models['seeds'], 'seed')}"
     return f"each patient by models that did not train on them, {times}"
 
 

@@ -178,6 +178,8 @@ def _warnings(audited: Mapping[str, Any]) -> list[str]:
 
 
 def _audited(audited: Mapping[str, Any]) -> list[list[str]]:
+    from pipeline.presentation.numbers import counted
+
     cohort, models = audited["cohort"], audited["models"]
     told = {one: "not told how many" if cohort[one] is None else cohort[one] for one in cohort}
     return [
@@ -186,8 +188,8 @@ def _audited(audited: Mapping[str, Any]) -> list[list[str]]:
         [
             "Scored by",
             models.get("scored")
-            or f"models that did not train on the patient; {models['folds']} folds x "
-            f"{models['seeds']} seeds",
+            or f"models that did not train on the patient; {counted(models['folds'], 'fold')} x "
+            f"{counted(models['seeds'], 'seed')}",
         ],
         ["Intervals", f"{audited['confidence']:.0%}, unless said otherwise"],
         ["Records", f"SHA-256 {cohort['sha256']}"],

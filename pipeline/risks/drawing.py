@@ -1,7 +1,7 @@
 """What the pictures of several risks share: a line for each defense, its name at the end."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from textwrap import wrap
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 FLAGS_WIDTH = 18  # letters of a line of flags
 TEXT = 10  # points; a picture that stands open is as wide as a phone
 SMALL_TEXT = 9
+LETTER = 6  # points that a letter of it takes, about
 OPEN = (5.6, 3.6)  # inches of a picture that stands open
 PANEL = (2.5, 2.1)  # of one panel of a small multiple
 COLUMNS = 2  # panels in a row
@@ -159,6 +160,14 @@ def outer_only(axis: "Axes", at: int, count: int) -> None:
     axis.tick_params(
         labelleft=at % columns == 0, labelbottom=at + columns >= count, labelsize=SMALL_TEXT
     )
+
+
+def name_axes(figure: Any, x: str, y: str, count: int) -> None:
+    """What all of `count` panels show, below them and at their left, in lines that fit there."""
+    rows, columns, _ = panels(count)
+    below, beside = (int(72 * inches / LETTER) for inches in (PANEL[0] * columns, PANEL[1] * rows))
+    figure.supxlabel(fill(x, below), fontsize=SMALL_TEXT)
+    figure.supylabel(fill(y, beside), fontsize=SMALL_TEXT)
 
 
 def name_panels(figure: Any, styles: Mapping[str, Style], markers: bool = True) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from pipeline.presentation.numbers import counted
 from pipeline.report.audited import SIGNED, cohort, facts, provenance, reviewed, warnings
 from pipeline.risks.risk import Context
 
@@ -28,7 +29,7 @@ def test_the_facts_say_what_is_predicted_of_whom_and_how_it_was_scored(context):
     )
     assert said["Cohort"] == f"120 patients, {ill} ill ({ill / 120:.0%})"
     assert cfg.model.name in said["Model"]
-    assert f"{cfg.plan.folds} folds x {cfg.plan.seeds} seeds" in said["Scored"]
+    assert f"{cfg.plan.folds} folds x {counted(cfg.plan.seeds, 'seed')}" in said["Scored"]
 
 
 def test_records_of_patients_are_told_as_such(dataset):

@@ -246,7 +246,7 @@ def test_in_a_sector_the_first_page_is_in_its_words_and_its_names_stay():
 
 
 def test_a_deployed_model_is_named_and_its_scorer_is_not_a_fold():
-    assert dict(_audited(AUDIT["audited"]))["Scored by"].endswith("5 folds x 1 seeds")
+    assert dict(_audited(AUDIT["audited"]))["Scored by"].endswith("5 folds x 1 seed")
     models = {**AUDIT["audited"]["models"], "scored": "by that model", "named": "models:/ward/3"}
     told = dict(_audited({**AUDIT["audited"], "models": models}))
     assert told["Scored by"] == "by that model"

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.config import BASELINE
 from pipeline.presentation.pictures import axes_of, save_picture, styles_of
-from pipeline.risks.drawing import apart, at_ends, panels, styles_for, thinned
+from pipeline.risks.drawing import PANEL, apart, at_ends, name_axes, panels, styles_for, thinned
 from pipeline.risks.risk import Context
 
 pytestmark = pytest.mark.heavy
@@ -86,6 +86,20 @@ def test_an_end_that_no_log_scale_has_is_led_to_the_edge(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         save_picture(figure, tmp_path / "ends.svg", "ends", "two names")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_what_all_panels_show_is_no_longer_than_they_are(count):
+    rows, columns, size = panels(count)
+    figure, _ = axes_of(rows, columns, size)
+    said = ("others taken for members (false positive rate)", "sensitivity at the operating point")
+    name_axes(figure, *said, count)
+    figure.canvas.draw()
+    below, beside = (one.get_window_extent() for one in (figure._supxlabel, figure._supylabel))
+    assert below.width < 72 * size[0]
+    assert beside.height < 72 * PANEL[1] * rows
+    shown = (figure.get_supxlabel(), figure.get_supylabel())
+    assert tuple(" ".join(one.splitlines()) for one in shown) == said
 
 
 def test_a_defense_has_one_style_in_the_pictures_of_every_risk(dataset, cfg):

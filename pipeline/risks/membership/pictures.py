@@ -13,6 +13,7 @@ from pipeline.risks.drawing import (
     TEXT,
     at_ends,
     guide,
+    name_axes,
     name_panels,
     outer_only,
     panels,
@@ -99,8 +100,7 @@ def draw_all(curves: pd.DataFrame, context: Context, folder: Path) -> Picture:
         outer_only(axis, at, len(attacks))
     for axis in axes[len(attacks) :]:
         axis.set_visible(False)
-    figure.supxlabel(AXES["x"], fontsize=SMALL_TEXT)
-    figure.supylabel(AXES["y"], fontsize=SMALL_TEXT)
+    name_axes(figure, AXES["x"], AXES["y"], len(attacks))
     name_panels(figure, shown, markers=False)
     return save_picture(
         figure,

@@ -13,6 +13,7 @@ from pipeline.risks.drawing import (
     TEXT,
     at_ends,
     band,
+    name_axes,
     name_panels,
     outer_only,
     panels,
@@ -102,8 +103,7 @@ def draw_all(table: pd.DataFrame, strategy: str, context: Context, folder: Path)
         outer_only(axis, at, len(accesses))
     for axis in axes[len(accesses) :]:
         axis.set_visible(False)
-    figure.supxlabel(QUERIES, fontsize=SMALL_TEXT)
-    figure.supylabel("fidelity", fontsize=SMALL_TEXT)
+    name_axes(figure, QUERIES, "fidelity", len(accesses))
     name_panels(figure, {context.display(name): styles[name] for name in names})
     return save_picture(
         figure,

@@ -29,11 +29,16 @@ ANSWERS = {
     "diagnoses": "diagnoses",
 }
 FIGURES = ["fidelity", "accuracy", "auroc", "evasion", "membership"]
+OF_RECORDS = (
+    "logistic regression, an MLP or, of a victim that gives scores alone and by the headline "
+    "strategy, boosted trees"
+)
+OF_IMAGES = "a linear model of all pixels or the configured network"
 HOW = (
     "Victims are trained on random halves of the cohort, unlike the release model, because "
     "a model trained on everyone has no non-members. Of the others, half are the "
-    "attacker's, without diagnoses, and half are for testing. A copy is an MLP or logistic "
-    "regression, whichever resembles the victim more on the test patients. fidelity: test "
+    "attacker's, without diagnoses, and half are for testing. A copy is {copy}: whichever "
+    "resembles the victim most on the test patients, which flatters it a little. fidelity: test "
     "patients whom both give the same class. evasion: rightly answered patients of whom "
     "the victim is wrong about the record that was made on the copy, beside the same "
     "attack on the victim itself. membership: AUROC of the loss for who trained the victim "
@@ -58,6 +63,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     others = best_copies(
         table[at_budget & (table["defense"] == BASELINE) & (table["api"] == PLAIN)]
     )
+    copy = OF_IMAGES if context.dataset.schema.image else OF_RECORDS
     shown = _shown(_every_copy(table, strategy, budget), context)
     keys = ["defense", "sees", "copy"]
     by_strategy = [Note(theft_line(table, strategy, budget, context)), *narrow(shown, keys)]
@@ -66,7 +72,7 @@ def chapters(tables: Tables, context: Context, folder: Path) -> Sequence[Chapter
     parts: list[Part] = [
         draw(table, _sentence(table, budget, context), context, folder),
         Table(_headlines(copies, context), caption=_asked(copies, context)),
-        Fold("How it was measured", [Note(HOW)]),
+        Fold("How it was measured", [Note(HOW.format(copy=copy))]),
         Fold(
             f"Other attackers: strategy {strategy}, and what each answer shows",
             [*by_strategy, draw_all(table, strategy, context, folder)],

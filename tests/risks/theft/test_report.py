@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import parts
+import scans
 import tiny
 from pipeline import params
 from pipeline.config import BASELINE
@@ -116,6 +117,13 @@ def test_the_finding_is_the_headline_beside_what_no_query_teaches(tables, chapte
     for path in parts.pictures(chapter):
         assert path.stat().st_size < 80_000
     assert found.text.split(" (")[0] in parts.pictures(chapter)[0].read_text()
+
+
+def test_the_kinds_of_copies_that_were_tried_are_told(tables, context, tmp_path):
+    of_images = replace(context, dataset=scans.dataset(6, seed=0))
+    for one, tried in ((context, "boosted trees"), (of_images, "configured network")):
+        (chapter,) = RISK.chapters(tables, one, tmp_path)
+        assert f"{tried}: whichever resembles the victim most" in parts.notes(chapter)
 
 
 def test_a_copy_that_was_not_measured_is_found_out(tables, context):
