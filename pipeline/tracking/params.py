@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Config
+from pipeline.config import BASELINE, Config
 from pipeline.defenses import DEFENSES
-from pipeline.models.population import Population
+from pipeline.defenses.growing import GROWN
+from pipeline.models.population import Networks, Population
+from pipeline.models.trees import Trees
 from pipeline.risks.risk import Point
 
 COMPARED = ("defense", "eps", "epsilon")
+BROUGHT = frozenset({"linear", *GROWN})  # kinds that a recipe may bring, whatever `model` says
 
 
 def parameters(
@@ -32,7 +35,7 @@ def parameters(
         **strength(cfg, name),
         **apart(name, overrides),
         "data": cfg.data.name,
-        "model": cfg.model.name,
+        "model": kind_of(cfg, name, population),
         "seed": cfg.seed,
         **_repeated(cfg),
         "threat": cfg.audit.headline,
@@ -43,6 +46,12 @@ def parameters(
     }
 
 
+def kind_of(cfg: Config, name: str, population: Population) -> str:
+    """The kind of model: the configured one, but of recipes that bring their own, as trees do."""
+    named = population.architecture.name if isinstance(population, Networks | Trees) else ""
+    return named if name != BASELINE and named in BROUGHT else cfg.model.name
+
+
 def _repeated(cfg: Config) -> dict[str, int]:
     """What each patient is held out by, as far as the plan reads it."""
     folds, repetitions = {"folds": cfg.plan.folds}, {"repetitions": cfg.plan.seeds}
@@ -51,11 +60,12 @@ def _repeated(cfg: Config) -> dict[str, int]:
 
 
 def point_parameters(
-    cfg: Config, name: str, point: Point, overrides: Sequence[str]
+    cfg: Config, name: str, population: Population, point: Point, overrides: Sequence[str]
 ) -> dict[str, Any]:
     """Those of a nested run: of the defense, and the setting of the attacker."""
     told = {**strength(cfg, name), **apart(name, overrides)}
-    return {**told, "model": cfg.model.name, "seed": cfg.seed, **point.params}
+    kind = kind_of(cfg, name, population)
+    return {**told, "model": kind, "seed": cfg.seed, **point.params}
 
 
 def strength(cfg: Config, name: str) -> dict[str, Any]:

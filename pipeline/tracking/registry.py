@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.presentation.sector_words import in_words
 from pipeline.tracking.evaluated import Evaluated
 from pipeline.tracking.notes import USE, model_note, warnings_of
-from pipeline.tracking.params import apart
+from pipeline.tracking.params import apart, kind_of
 from pipeline.tracking.store import made_once
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ def _whose(evaluated: Evaluated, defense: str) -> dict[str, str]:
     varied = ", ".join(
         f"{key}={value}" for key, value in apart(defense, evaluated.overrides).items()
     )
-    return {"model": cfg.model.name, "seed": str(cfg.seed), "set_apart_by": varied or "nothing"}
+    kind = kind_of(cfg, defense, evaluated.populations[defense])
+    return {"model": kind, "seed": str(cfg.seed), "set_apart_by": varied or "nothing"}
 
 
 def _alias(

@@ -108,7 +108,7 @@ def log_evaluation(evaluated: Evaluated, name: str) -> None:
                 _log_files(evaluated, name, run_id)
             for point in points:
                 setting = ", ".join(f"{what} {value}" for what, value in point.params.items())
-                known = point_parameters(cfg, name, point, evaluated.overrides)
+                known = point_parameters(cfg, name, population, point, evaluated.overrides)
                 of_parent = {**source_tags(), PARENT_TAG: run_id}
                 child = client.create_run(
                     experiment, tags=of_parent, run_name=f"{title}, {setting}"

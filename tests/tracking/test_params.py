@@ -4,6 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+import groves
+import tiny
+from pipeline.config import ModelConfig
 from pipeline.risks.risk import Judgement, Point
 from pipeline.tracking.params import (
     COMPARED,
@@ -68,9 +71,22 @@ def test_what_sets_a_run_apart_is_a_parameter_without_the_name_of_its_recipe():
     }
 
 
+def test_the_kind_of_model_is_that_which_was_trained_not_that_which_was_configured(cfg):
+    forest, network = groves.grown("forest")[0], tiny.population(1)
+    assert cfg.model.name == "mlp"
+    assert parameters(cfg, "logistic", forest)["model"] == "forest"
+    assert parameters(cfg, "adv_train", network)["model"] == "mlp"
+    point = Point({"attack_eps": "0.1"}, ())
+    assert point_parameters(cfg, "logistic", forest, point, [])["model"] == "forest"
+    estimator = cfg.model_copy(update={"model": ModelConfig(name="estimator", factory="a:b")})
+    assert parameters(estimator, "baseline", forest)["model"] == "estimator"
+
+
 def test_a_nested_run_has_the_setting_of_the_attacker_beside_that_of_the_defense(cfg):
     point = Point({"attack_eps": "0.1"}, ())
-    assert point_parameters(cfg, "adv_train", point, ["adv_train.eps=0.5", "seed=2"]) == {
+    assert point_parameters(
+        cfg, "adv_train", tiny.population(1), point, ["adv_train.eps=0.5", "seed=2"]
+    ) == {
         "defense": "adv_train",
         "eps": "0.5",
         "model": "mlp",
