@@ -198,6 +198,7 @@ SAME_KIND = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("preset", "data"), SAME_KIND)
 def test_every_experiment_composes_and_fits_with_every_data_set_of_its_kind(preset, data):
     values = composed(*CHOSEN[preset])

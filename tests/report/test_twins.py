@@ -27,6 +27,7 @@ def chapters(evaluated):
     return json.loads((evaluated.folder / CHAPTERS).read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_the_audit_of_the_real_risks_is_as_its_schema_says(evaluated, audit):
     schema = json.loads((evaluated.folder / AUDIT_SCHEMA).read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(schema).validate(audit)

@@ -114,6 +114,7 @@ def test_no_signal_costs_nothing_and_far_tails_do_not_overflow():
 # ---- Rényi ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS)
 def test_renyi_is_opacus_renyi_up_to_its_fractional_orders(run):
     reference = opacus_epsilon("rdp", *run)
@@ -196,6 +197,7 @@ def test_the_loss_distribution_gives_the_recorded_epsilon(line):
     assert epsilon < renyi
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", RECORDED)
 def test_renyi_gives_the_recorded_epsilon(line):
     """To the eight digits of the record: the orders are the same, and so is the conversion."""

@@ -32,6 +32,7 @@ from search import records_in
 pytestmark = pytest.mark.heavy
 
 
+@pytest.mark.slow
 def test_the_files_of_the_report_and_the_own_rows_are_artifacts(logged, store):
     def listed(run, place=None):
         return {item.path for item in logged.client.list_artifacts(run.info.run_id, place)}

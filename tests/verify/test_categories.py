@@ -93,6 +93,7 @@ def test_the_verifier_equals_trying_every_record(norm, withhold):
     check_verifier(asked(norm, withhold), largest=LARGEST[norm], budget=5000, least=5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ["forest", "sets", "encoded"])
 @pytest.mark.parametrize(("norm", "withhold"), CASES)

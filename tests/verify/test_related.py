@@ -31,6 +31,7 @@ def asked(norm, hidden):
     return Tried.of(models, records(norm), limits, lambda _: next(each))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", HIDDEN)
 @pytest.mark.parametrize("norm", LARGEST)
 def test_the_verifier_equals_trying_every_record(norm, hidden):

@@ -49,6 +49,7 @@ def proved(norm):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "norm"), CASES)
 def test_an_attack_proposes_records_that_a_clinic_could_hold(name, norm):
     models, x, y, threat, eps = asked(norm)
