@@ -198,6 +198,7 @@ def out_of_fold_auroc(data):
     )
 
 
+@pytest.mark.slow
 def test_shuffled_labels_cannot_be_predicted():
     data = tiny.records(400, seed=3)
     assert out_of_fold_auroc(data)[1] > 0.8

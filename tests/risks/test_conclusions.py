@@ -73,6 +73,7 @@ def population(rng, weights, **gains):
 # ---- against no defense ----
 
 
+@pytest.mark.slow
 def test_a_real_gain_is_told_and_no_gain_is_not():
     weights, rng = bootstrap_weights(PATIENTS, 300, 0), np.random.default_rng(0)
     found = [verdicts(population(rng, weights, real=0.15, none=0.0, idle=0.0)) for _ in range(150)]
@@ -150,6 +151,7 @@ def test_a_flagged_defense_is_compared_and_never_best():
     assert alone["conclusion"] == f"{NOT_COMPARED}: {why}"
 
 
+@pytest.mark.slow
 def test_the_leader_of_equals_is_seldom_called_best():
     weights, rng = bootstrap_weights(PATIENTS, 300, 0), np.random.default_rng(1)
     found = [line(population(rng, weights, a=0.0, b=0.0, c=0.0))["best"] for _ in range(150)]

@@ -60,6 +60,7 @@ def test_the_distance_from_zero_is_turned_not_folded(value):
     assert turned.samples.min() < 0
 
 
+@pytest.mark.slow
 def test_equal_distances_from_zero_are_seldom_told_apart():
     """On the same side, on different sides, and at 0, where folded draws would look surer."""
     rng = np.random.default_rng(1)

@@ -255,6 +255,7 @@ def test_models_without_sampling_add_up_as_one_gaussian_mechanism():
     assert composition(1.0, sigma, 80, 1e-4, 1, 1)["epsilon_all"] == pytest.approx(3.0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_models_with_sampling_are_that_many_times_the_steps():
     found = composition(0.1, 3.0, 100, 1e-4, 4, 3)
     assert found["epsilon_all"] == rdp_epsilon(0.1, 3.0, 400, 1e-4)
@@ -280,6 +281,7 @@ def test_without_sampling_a_patient_is_one_record_of_so_many_times_the_weight(re
     assert found > records * pld_epsilon(1.0, 9.0, 80, 1e-4)  # multiplying is not enough
 
 
+@pytest.mark.slow
 def test_one_record_is_a_patient():
     assert patient_epsilon(0.1, 3.0, 100, 1e-4, 1) == pld_epsilon(0.1, 3.0, 100, 1e-4)
     assert "epsilon_one_patient" not in composition(0.1, 3.0, 100, 1e-4, 4, 3, 1)

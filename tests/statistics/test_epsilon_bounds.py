@@ -181,6 +181,7 @@ def test_bounds_of_an_honest_mechanism_hold_and_of_half_the_noise_refute(rng):
     assert min(half["guessing"], half["gaussian"]) > CLAIM
 
 
+@pytest.mark.slow
 def test_counts_need_no_gaussian_mechanism(rng):
     wrong = [
         bounds(randomised_response(rng, 1.0), 0.0, 0.95, gaussian=False)["counts"] > 1.0
@@ -192,6 +193,7 @@ def test_counts_need_no_gaussian_mechanism(rng):
     assert shown["guessing"] is None
 
 
+@pytest.mark.slow
 def test_guesses_need_no_normal_noise(rng):
     """Noise of another shape that is as private: randomised response at cdf(mu / 2)."""
     right = norm.cdf(MU / 2)

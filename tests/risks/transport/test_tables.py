@@ -72,6 +72,7 @@ def by_chance():
     return [drawn_up(ward(seed=seed), seed=seed) for seed in range(20)]
 
 
+@pytest.mark.slow
 def test_sites_drawn_at_random_are_named_at_the_nominal_rate(by_chance):
     """Of 20 cohorts one is named by chance, at most; more than 4 has a chance of 0.3 %."""
     named = [table["verdict"].isin(["worse", "better"]).any() for table in by_chance]
