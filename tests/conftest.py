@@ -195,6 +195,13 @@ def cfg(smoke_values):
     assert checked == params.parse(copied(smoke_values), "conf"), "a test changed what others read"
 
 
+@pytest.fixture(scope="session")
+def folded():
+    """240 records with missing values, and a plan of them with a release model; nobody writes."""
+    records = tiny.records(240, seed=3, missing=0.05)
+    return records, tiny.plan(records, folds=3, seeds=2, release=True)
+
+
 @pytest.fixture
 def dataset():
     """120 records with missing values."""

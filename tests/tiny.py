@@ -15,6 +15,7 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset, Schema
 from pipeline.data.threat import Threat
 from pipeline.models import mlp
+from pipeline.models.answers import log_odds
 from pipeline.models.mlp import Architecture, initialise
 from pipeline.models.networks import Networks, fitted_preprocessing
 from pipeline.models.population import Population
@@ -144,6 +145,11 @@ def plan(
     dataset: Dataset, *, folds: int = 3, seeds: int = 2, release: bool = False, seed: int = 0
 ) -> Plan:
     return Plan.cross_validation(dataset.y, folds=folds, seeds=seeds, seed=seed, release=release)
+
+
+def scores(population: Population, dataset: Dataset) -> Tensor:
+    """(M, N): log-odds of everybody, by every member."""
+    return log_odds(population, dataset.x.expand(population.size, -1, -1))
 
 
 def at_sites(dataset: Dataset, site: Tensor, names: tuple[str, ...]) -> Dataset:

@@ -11,18 +11,9 @@ from pipeline.data.plan import Plan
 from pipeline.data.schema import Dataset
 
 
-@pytest.fixture(scope="module")
-def dataset():
-    return tiny.records(240, seed=3, missing=0.05)
-
-
-@pytest.fixture(scope="module")
-def plan(dataset):
-    return tiny.plan(dataset, folds=3, seeds=2, release=True)
-
-
 @pytest.mark.parametrize("folds", [FOLDS, 5])
-def test_every_training_row_is_scored_once_by_a_model_of_the_other_rows(dataset, plan, folds):
+def test_every_training_row_is_scored_once_by_a_model_of_the_other_rows(folded, folds):
+    dataset, plan = folded
     found, member = own_folds(plan, dataset, folds)
     assert found.size == folds * plan.size
     for row in range(plan.size):
@@ -34,16 +25,18 @@ def test_every_training_row_is_scored_once_by_a_model_of_the_other_rows(dataset,
     assert len({*found.seeds.tolist(), *plan.seeds.tolist()}) == found.size + plan.size
 
 
-def test_diagnoses_have_no_say_in_who_is_where(dataset, plan):
+def test_diagnoses_have_no_say_in_who_is_where(folded):
     """So a poisoned training set is cut as the clean one is."""
+    dataset, plan = folded
     turned = replace(dataset, y=1 - dataset.y)
     one, other = own_folds(plan, dataset), own_folds(plan, turned)
     assert torch.equal(one.plan.train, other.plan.train)
     assert torch.equal(one.plan.seeds, other.plan.seeds)
 
 
-def test_versions_of_records_have_no_say_either(dataset, plan):
+def test_versions_of_records_have_no_say_either(folded):
     """Two versions of each record side by side, of which a training set takes the second."""
+    dataset, plan = folded
     x, y = (one.repeat_interleave(2, 0) for one in (dataset.x, dataset.y))
     nobody = torch.zeros_like(plan.train)
     second = torch.stack([nobody, plan.train], 2).flatten(1)
@@ -53,7 +46,8 @@ def test_versions_of_records_have_no_say_either(dataset, plan):
     assert not found.train[:, ::2].any()
 
 
-def test_records_that_are_kept_together_are_in_one_fold(dataset, plan):
+def test_records_that_are_kept_together_are_in_one_fold(folded):
+    dataset, plan = folded
     together = torch.arange(len(dataset.y)) // 4
     kept = replace(dataset, together=together, patient=together)
     train = plan.train[:, together * 4]  # whole groups train
@@ -76,7 +70,8 @@ def test_a_fold_beside_which_nobody_of_a_class_is_left_has_no_model():
     assert not own_folds(nobody, replace(data, y=y)).plan.size
 
 
-def test_inner_folds_score_training_rows_once_by_who_has_not_seen_them(dataset, plan):
+def test_inner_folds_score_training_rows_once_by_who_has_not_seen_them(folded):
+    dataset, plan = folded
     fold = plan.select(plan.scored())
     site = torch.arange(len(dataset.y)) % 4
     train = torch.stack([site != place for place in range(4) for _ in range(2)])
@@ -91,3 +86,4 @@ def test_inner_folds_score_training_rows_once_by_who_has_not_seen_them(dataset, 
         mine = nested.plan.select(nested.member == row)
         assert torch.equal(mine.held_out.sum(0), rows.train[row].long())
         assert not (mine.train & ~rows.train[row]).any()
+        assert not (mine.train & rows.held_out[row]).any()

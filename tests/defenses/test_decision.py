@@ -29,7 +29,7 @@ from pipeline.defenses.decision import (
 from pipeline.defenses.trained import train, train_reported
 from pipeline.defenses.unseen import out_of_sample, scored_within
 from pipeline.files import BadInput, FailedCheck
-from pipeline.models.answers import log_odds, margin
+from pipeline.models.answers import margin
 from pipeline.models.out_of_fold import margins_out_of_fold
 from pipeline.params import parse
 from pipeline.risks.poisoning.measure.certificate import certify
@@ -43,13 +43,13 @@ HALF_PLATT = HALF.model_copy(update={"recalibrate": "platt"})
 
 
 @pytest.fixture(scope="module")
-def dataset():
-    return tiny.records(240, seed=3, missing=0.05)
+def dataset(folded):
+    return folded[0]
 
 
 @pytest.fixture(scope="module")
-def plan(dataset):
-    return tiny.plan(dataset, folds=3, seeds=2, release=True)
+def plan(folded):
+    return folded[1]
 
 
 @pytest.fixture
@@ -62,13 +62,9 @@ def cfg(values):
     return parse(values | small, "made up")
 
 
-def scores(population, dataset):
-    return log_odds(population, dataset.x.expand(population.size, -1, -1))
-
-
 def test_each_model_stands_where_the_rule_says_on_its_own_training_rows(dataset, plan):
     models = decided(tiny.untrained(plan, dataset), dataset, plan, AT)
-    found = scores(models, dataset)
+    found = tiny.scores(models, dataset)
     for member in range(plan.size):
         rows = plan.train[member]
         y, score = dataset.y[rows].numpy(), found[member, rows].numpy()
@@ -98,7 +94,7 @@ def test_reported_models_are_cut_by_others_and_the_rest_by_themselves(dataset, p
     own, reported = (one("baseline", dataset, plan, cfg) for one in (train, train_reported))
     assert own.facts[DECISION]["chosen_on"] == OWN
     assert reported.facts[DECISION]["chosen_on"] == INNER
-    torch.testing.assert_close(scores(own, dataset), scores(reported, dataset))
+    torch.testing.assert_close(tiny.scores(own, dataset), tiny.scores(reported, dataset))
     assert not torch.equal(own.cut, reported.cut)
 
 
@@ -129,7 +125,7 @@ def test_trees_that_know_their_records_by_heart_stand_where_the_rule_says(datase
 
 def test_without_a_class_among_those_scored_a_model_scores_for_itself(dataset, plan):
     models = tiny.untrained(plan, dataset)
-    unseen = torch.where(plan.train, scores(models, dataset) + 100, torch.nan)
+    unseen = torch.where(plan.train, tiny.scores(models, dataset) + 100, torch.nan)
     unseen[0, dataset.y == 1] = torch.nan
     sensitive = DecisionConfig(rule="sensitivity", value=0.8)
     own, found = (decided(models, dataset, plan, sensitive, of) for of in (None, unseen))
@@ -140,7 +136,7 @@ def test_without_a_class_among_those_scored_a_model_scores_for_itself(dataset, p
 def test_who_is_scored_by_others_does_not_stand_where_memory_would_put_him(dataset, plan):
     """Scores of others put every cut where others say, whatever the models know by heart."""
     models = tiny.untrained(plan, dataset)
-    unseen = torch.where(plan.train, scores(models, dataset) + 100, torch.nan)
+    unseen = torch.where(plan.train, tiny.scores(models, dataset) + 100, torch.nan)
     own, others = (decided(models, dataset, plan, AT, of).cut for of in (None, unseen))
     torch.testing.assert_close(others, own + 100, rtol=0, atol=1e-4)
 
@@ -171,7 +167,7 @@ def test_the_line_is_where_answers_turn(dataset, plan):
     models = decided(tiny.untrained(plan, dataset), dataset, plan, AT)
     everybody = dataset.x.double().expand(plan.size, -1, -1)
     right = margin(models.double()(everybody), dataset.y) > 0
-    called = scores(models, dataset) > models.cut[:, None]
+    called = tiny.scores(models, dataset) > models.cut[:, None]
     assert torch.equal(right, called == (dataset.y == 1))
 
 
@@ -201,7 +197,7 @@ def test_recalibrated_each_model_is_right_on_the_scores_that_chose_and_answers_a
     models = tiny.untrained(plan, dataset)
     models = models.recalibrate(torch.full((plan.size,), 9.0), torch.full((plan.size,), 0.5))
     before, after = (decided(models, dataset, plan, how) for how in (AT, PLATT))
-    was, said = scores(before, dataset), scores(after, dataset)
+    was, said = tiny.scores(before, dataset), tiny.scores(after, dataset)
     slopes = []
     for member in range(plan.size):
         rows = plan.train[member]
@@ -225,11 +221,11 @@ def test_recalibrated_each_model_is_right_on_the_scores_that_chose_and_answers_a
 
 def test_a_model_that_scores_the_healthy_higher_is_left_and_counted(dataset, plan):
     models = tiny.untrained(plan, dataset)
-    ill = scores(models, dataset) > scores(models, dataset).median()
+    ill = tiny.scores(models, dataset) > tiny.scores(models, dataset).median()
     turned = Dataset(dataset.x, 1 - ill[0].long(), dataset.schema)  # the first is always wrong
     said = decided(models, turned, plan, PLATT)
     assert said.facts[RECALIBRATION]["left_as_they_were"] >= 1
-    torch.testing.assert_close(scores(said, dataset)[0], scores(models, dataset)[0])
+    torch.testing.assert_close(tiny.scores(said, dataset)[0], tiny.scores(models, dataset)[0])
 
 
 def test_reported_models_are_recalibrated_by_others_and_the_rest_by_themselves(dataset, plan, cfg):
@@ -239,7 +235,7 @@ def test_reported_models_are_recalibrated_by_others_and_the_rest_by_themselves(d
     assert reported.facts[RECALIBRATION]["chosen_on"] == INNER
     plain = train_reported("baseline", dataset, plan, cfg)
     assert torch.equal(answers(plain, dataset), answers(reported, dataset))
-    assert not torch.allclose(scores(own, dataset), scores(reported, dataset))
+    assert not torch.allclose(tiny.scores(own, dataset), tiny.scores(reported, dataset))
 
 
 def test_a_probability_as_threshold_is_one_of_the_recalibrated_ones(dataset, plan):
@@ -247,7 +243,9 @@ def test_a_probability_as_threshold_is_one_of_the_recalibrated_ones(dataset, pla
     torch.testing.assert_close(models.cut, torch.zeros_like(models.cut), rtol=0, atol=1e-6)
     assert models.facts[DECISION]["chosen_on"] == PUBLIC
     assert models.facts[RECALIBRATION]["chosen_on"] == OWN
-    assert torch.equal(answers(models, dataset) == 1, scores(models, dataset) > models.cut[:, None])
+    assert torch.equal(
+        answers(models, dataset) == 1, tiny.scores(models, dataset) > models.cut[:, None]
+    )
 
 
 def test_what_gives_scores_alone_is_not_recalibrated(dataset, plan):
@@ -262,7 +260,7 @@ def test_a_guarantee_is_not_recalibrated_for_nothing(name, dataset, plan, cfg):
     asked = cfg.model_copy(update={"decision": PLATT})
     plain, models = (train_reported(name, dataset, plan, one) for one in (cfg, asked))
     assert models.facts[RECALIBRATION] == {"method": "none", "chosen_on": PUBLIC}
-    assert torch.equal(scores(plain, dataset), scores(models, dataset))
+    assert torch.equal(tiny.scores(plain, dataset), tiny.scores(models, dataset))
     check_decision(models.facts, name)
     free = decided(models, dataset, plan, HALF_PLATT)  # its cut is public
     said = f"^{name}: its guarantee does not cover the recalibration, which was chosen on {OWN}"
@@ -307,7 +305,7 @@ def test_who_is_set_aside_chooses_and_nobody_else(dataset, aside):
     one = decided(models, dataset, aside, PLATT)
     for member in range(aside.size):
         rows = aside.tune[member]
-        score, y = scores(models, dataset)[member, rows].numpy(), dataset.y[rows].numpy()
+        score, y = tiny.scores(models, dataset)[member, rows].numpy(), dataset.y[rows].numpy()
         slope, intercept = platt(score, y)
         slope, intercept = (slope, intercept) if slope > 0 else (1.0, 0.0)
         cut = slope * cut_by("specificity", score, y, 0.85) + intercept

@@ -2,34 +2,19 @@
 
 from dataclasses import replace
 
-import pytest
 import torch
 
 import tiny
 from pipeline.data.nested import Nested
 from pipeline.defenses.unseen import out_of_sample, scored_within
-from pipeline.models.answers import log_odds
 
 
-@pytest.fixture(scope="module")
-def dataset():
-    return tiny.records(240, seed=3, missing=0.05)
-
-
-@pytest.fixture(scope="module")
-def plan(dataset):
-    return tiny.plan(dataset, folds=3, seeds=2, release=True)
-
-
-def scores(population, dataset):
-    return log_odds(population, dataset.x.expand(population.size, -1, -1))
-
-
-def test_inner_scores_are_those_of_a_model_that_did_not_train_on_the_patient(dataset, plan):
+def test_inner_scores_are_those_of_a_model_that_did_not_train_on_the_patient(folded):
+    dataset, plan = folded
     folds, pairs = plan.inner()
     models, inner = tiny.untrained(plan, dataset), tiny.untrained(folds, dataset)
     found = out_of_sample(models, inner, pairs, dataset, plan)
-    of_models, of_inner = scores(models, dataset), scores(inner, dataset)
+    of_models, of_inner = tiny.scores(models, dataset), tiny.scores(inner, dataset)
     for member in plan.scored().nonzero()[:, 0].tolist():
         for patient in plan.train[member].nonzero()[:, 0].tolist()[::17]:
             (row,) = (
